@@ -22,10 +22,16 @@ from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.rows.certificate import Certificate
 from atomic_margin.service.custodian.errors import FindingRefused, NotProven, RowShareWrong, RowsMissing, RowsUnsigned
 from atomic_margin.service.custodian.judging import Judged
+from atomic_margin.service.custodian.rows import Found
 from atomic_margin.service.custodian.slack import certificates_of, combined_of
-from atomic_margin.service.custodian.store import Found
 from atomic_margin.service.errors import RequestError, SignatureInvalid
-from atomic_margin.service.protocol.account.opening_documents import Finding, OpenedClaim, SlackCertificate
+from atomic_margin.service.protocol.account.opening_documents import (
+    Finding,
+    OpenedClaim,
+    OpeningVerdict,
+    SlackCertificate,
+    finding_hash,
+)
 from atomic_margin.service.protocol.opening_claims import (
     breach_statement,
     lack_statement,
@@ -34,7 +40,7 @@ from atomic_margin.service.protocol.opening_claims import (
     verify_finding,
 )
 from atomic_margin.service.protocol.share_boxes import SUITE, read_encryption_key
-from atomic_margin.service.protocol.signing import Identity, verify_row_shares
+from atomic_margin.service.protocol.signing import Identity, SignedDocument, verify_row_shares
 from atomic_margin.zk.errors import OtherDeal, ProofError, SharesInvalid, SharingEncodingError
 from atomic_margin.zk.groups import Group
 from atomic_margin.zk.prove.lack import prove_lack
@@ -250,6 +256,20 @@ def check_finding(judged: Judged, found: Found, finding: Finding, group: Group) 
         verify_finding(finding, judged.ground, group)
     except RequestError as error:
         raise FindingRefused(f"the finding does not hold: {error}") from error
+
+
+def verdict_about(judged: Judged, finding: Finding, identity: Identity) -> SignedDocument:
+    """Return a verdict of one custodian about a finding, which it checked."""
+    return OpeningVerdict.parse(
+        {
+            "institution": judged.body.institution,
+            "operator": judged.body.operator,
+            "request": judged.request,
+            "finding": finding_hash(finding),
+            "point": str(judged.taken.shares.custodian),
+            "custodian": identity.public_key,
+        }
+    ).signed_by(identity)
 
 
 def _claim(judged: Judged, found: Found, initial: RowOpening | None) -> OpenedClaim:

@@ -46,30 +46,17 @@ from atomic_margin.service.custodian.judging import Judged, judge, read_request
 from atomic_margin.service.custodian.own import Own
 from atomic_margin.service.custodian.reading import Reading
 from atomic_margin.service.custodian.receiving import Taken
-from atomic_margin.service.custodian.store import Found, Kept, OpeningRow
+from atomic_margin.service.custodian.rows import Found, Kept, OpeningRow
+from atomic_margin.service.custodian.telling import Telling
 from atomic_margin.service.errors import MalformedResponse, RemoteError
-from atomic_margin.service.protocol.account.opening_documents import (
-    Finding,
-    OpeningRequest,
-    OpeningVerdict,
-    finding_hash,
-)
-from atomic_margin.service.protocol.custodian_messages import (
-    Accusation,
-    FindingBrought,
-    OpeningSession,
-    OpeningStanding,
-    Refuses,
-    RowBox,
-    TakesPart,
-    VoidBrought,
-)
+from atomic_margin.service.protocol.account.opening_documents import Finding, OpeningRequest
+from atomic_margin.service.protocol.custodian_messages import OpeningSession, OpeningStanding
 from atomic_margin.service.protocol.opening_voids import OpeningVoid
 from atomic_margin.service.verifier.served_terms import ServedTerms
 
 PATIENCE_SECONDS = 120
 """For so long a request waits for what comes by itself, a checkpoint or an hour, before it is refused."""
-MAX_REASON_CHARACTERS, MAX_ACCUSATION_CHARACTERS = 500, 300
+MAX_REASON_CHARACTERS = 500
 MAX_SESSIONS = 6
 """Of one opening: each is one try for a custodian that deviates, and may tell it something."""
 WAITS = (CheckpointRefused, NotRequested, TooEarly)
@@ -103,12 +90,12 @@ class Openings:
             listens: where it listens.
         """
         self._own, self._client, self._reading, self._held = own, client, reading, held
-        self._engine, self._address, self._listens = engine, address, listens
+        self._engine, self._listens = engine, listens
         self._first: dict[str, int] = {}
         self._judged: dict[str, Judged] = {}
         # What a session computed beside what was found before, until that is void: session, what, and who.
         self._computed: dict[str, tuple[int, Found, tuple[int, ...]]] = {}
-        self._told: set[tuple[object, ...]] = set()
+        self._telling = Telling(client, address)
 
     def round(self) -> None:
         """Do what is next in every opening.
@@ -123,7 +110,7 @@ class Openings:
             try:
                 request, body = read_request(standing.request, self._own.trust.operator, standing.institution)
             except RequestInvalid as error:
-                self._say_once(("invalid", str(standing.request)[:2000]), str(error))
+                self._telling.say(("invalid", str(standing.request)[:2000]), str(error))
                 continue
             seen.add(request)
             try:
@@ -132,7 +119,7 @@ class Openings:
                 if not isinstance(error, MalformedResponse) and not 400 <= error.status < 500:
                     raise
                 # The opening went on meanwhile, and the next round sees how; and no other one has to wait.
-                self._say_once((request, str(error)[:200]), f"an opening waits: {error}")
+                self._telling.say((request, str(error)[:200]), f"an opening waits: {error}")
         for row in self._own.store.openings("state != 'refused' AND state != 'over'"):
             if row.request not in seen:
                 self._own.store.keep_opening(row._replace(state="over", changed_at=self._own.now()))
@@ -143,13 +130,13 @@ class Openings:
     def _step(self, request: str, body: OpeningRequest, standing: OpeningStanding) -> None:
         row = self._own.store.opening(request)
         if row is not None and row.state == "refused":
-            self._tell_refused(row)
+            self._telling.refused(row)
             return
         try:
             if row is None or request not in self._judged:
                 self._judged[request] = self._judge(request, body)
                 row = row or self._agreed(request, body)
-            self._once((request, "part"), lambda: self._client.take_part(request, TakesPart(address=self._address)))
+            self._telling.takes_part(request)
             session, judged = standing.session, self._judged[request]
             if session is not None:
                 self._hear_voids(request, judged, session, standing)
@@ -191,7 +178,7 @@ class Openings:
         """Refuse, or wait for a while where waiting may help."""
         now = self._own.now()
         if isinstance(error, WAITS) and now < self._first.setdefault(request, now) + PATIENCE_SECONDS:
-            self._say_once((request, type(error)), f"opening waits: {error}")
+            self._telling.say((request, type(error)), f"opening waits: {error}")
             return
         said = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS]
         row = self._own.store.opening(request) or OpeningRow(
@@ -200,7 +187,7 @@ class Openings:
         row = row._replace(state="refused", reason=said, changed_at=now)
         self._own.store.keep_opening(row)
         _log.warning("opening refused: %s", said, extra={"request": request, "institution": body.institution})
-        self._tell_refused(row)
+        self._telling.refused(row)
 
     def _in_session(
         self, row: OpeningRow, body: OpeningRequest, session: OpeningSession, standing: OpeningStanding
@@ -212,12 +199,12 @@ class Openings:
         if session.number != row.session:
             return
         if row.reason:
-            self._tell_given_up(row.request, row.session)
+            self._telling.gave_up(row.request, row.session)
             return
         if row.state == "computing":
             raise SessionOver("the process ended while it computed")
         if row.state == "signed":
-            self._bring(row)
+            self._telling.brings(row)
             return
         self._close(row, self._judged[row.request], session, standing)
 
@@ -267,9 +254,8 @@ class Openings:
         if point == opens:
             finding = self._find(row, judged, kept, session)
         elif found.breach and (standing.finding is None or beside):
-            # Once more for what takes the place of a finding that is void.
-            what = row.request, session.number, "rows", len(own.store.voided(row.run))
-            self._once(what, lambda: self._send_rows(row, judged, found, session.number, opens))
+            voided, seal = len(own.store.voided(row.run)), partial(self._sealed, judged, found, session.number, opens)
+            self._telling.rows(row.request, session.number, voided, opens, seal)
         if isinstance(finding, OpeningVoid):
             self._void(row.request, judged, finding)
             self._close(row, judged, session, standing)
@@ -284,16 +270,7 @@ class Openings:
             return
         # The closer too: a proof that does not hold is found here.
         closing.check_finding(judged, found, finding, own.group)
-        verdict = OpeningVerdict.parse(
-            {
-                "institution": judged.body.institution,
-                "operator": judged.body.operator,
-                "request": row.request,
-                "finding": finding_hash(finding),
-                "point": str(point),
-                "custodian": own.folder.identity.public_key,
-            }
-        ).signed_by(own.folder.identity)
+        verdict = closing.verdict_about(judged, finding, own.folder.identity)
         said = finding.canonical()
         row = row._replace(
             state="signed",
@@ -305,7 +282,7 @@ class Openings:
         _log.info(
             "opening signed", extra={"request": row.request, "session": session.number, "outcome": finding.outcome}
         )
-        self._bring(row)
+        self._telling.brings(row)
 
     def _find(
         self, row: OpeningRow, judged: Judged, kept: Kept, session: OpeningSession
@@ -329,9 +306,9 @@ class Openings:
             except (RowShareWrong, RowsUnsigned, ValueError) as error:
                 # Named, and the others' may do. Whose is not signed, nobody knows who made it.
                 (wrong if isinstance(error, RowShareWrong) else unsigned).add(other)
-                self._say_once((row.request, session.number, other), f"wrong share of a row: {error}")
+                self._telling.say((row.request, session.number, other), f"wrong share of a row: {error}")
                 if isinstance(error, RowShareWrong):
-                    self._accuse(row.request, session.number, error)
+                    self._telling.accuses(row.request, session.number, error)
         if len(sent) < judged.policy.threshold:
             left = len(holders) - len(wrong) - len(unsigned)
             if left < judged.policy.threshold:
@@ -345,17 +322,6 @@ class Openings:
         if opened.not_negative is not None:
             return voiding.prove_void(judged, found, opened, session, own.group)
         return closing.prove(judged, found, opened, own.group)
-
-    def _accuse(self, request: str, number: int, error: RowShareWrong) -> None:
-        said = Accusation(session=number, point=error.point, reason=str(error)[:MAX_ACCUSATION_CHARACTERS])
-        part = TakesPart(address=self._address, accuses=(said,))
-        try:
-            self._once((request, number, error.point, "accused"), lambda: self._client.take_part(request, part))
-        except RemoteError as refused:
-            if not 400 <= refused.status < 500:
-                raise
-            # The finding does not wait for it.
-            self._say_once((request, number, error.point, "not taken"), f"an accusation is not taken: {refused}")
 
     def _require_holders(self, judged: Judged, session: OpeningSession) -> None:
         """Make sure that enough of a session have what was found before, where it computed something else."""
@@ -373,12 +339,12 @@ class Openings:
         for said in standing.voids[: MAX_SESSIONS * judged.policy.present]:
             kept = self._own.store.kept(judged.body.run)
             what = request, "void", canonical_hash("said", {"void": str(said)}), kept
-            if what in self._told or any(one.void == said for one in self._own.store.voided(judged.body.run)):
+            if self._telling.was(what) or any(one.void == said for one in self._own.store.voided(judged.body.run)):
                 continue
             try:
                 self._void(request, judged, voiding.check_void(judged, kept, said, session, self._own.group))
             except (VoidRefused, TooManyVoids) as error:
-                self._say_once(what, f"{type(error).__name__}: {error}")
+                self._telling.say(what, f"{type(error).__name__}: {error}")
 
     def _void(self, request: str, judged: Judged, void: OpeningVoid) -> None:
         """Store that what was found is void, and in its place what the session computed beside it."""
@@ -398,24 +364,11 @@ class Openings:
         for kept in self._own.store.voided(row.run):
             void = OpeningVoid.parse(kept.void)
             if (void.request, void.session, void.closer) == (row.request, row.session, point):
-                brought = VoidBrought(void=kept.void or {})
-                self._once((row.request, row.session, "void"), partial(self._client.bring_void, row.request, brought))
+                self._telling.void(row.request, row.session, kept.void or {})
 
-    def _send_rows(self, row: OpeningRow, judged: Judged, found: Found, session: int, to: int) -> None:
+    def _sealed(self, judged: Judged, found: Found, session: int, to: int) -> bytes:
         sent = closing.own_shares(judged, closing.rows_of(judged, found))
-        box = closing.seal_rows(judged, found, sent, session, to, self._own.folder.identity)
-        try:
-            self._client.send_rows(row.request, RowBox(session=session, box=box.hex(), closer=to))
-        except RemoteError as error:
-            # Sent before, in another box.
-            if error.status != 409:
-                raise
-
-    def _bring(self, row: OpeningRow) -> None:
-        if row.finding is None or row.verdict is None:
-            raise TypeError("a signed opening has finding and verdict")
-        brought = FindingBrought(finding=row.finding, verdict=row.verdict)
-        self._once((row.request, row.session, "brought"), lambda: self._client.bring(row.request, brought))
+        return closing.seal_rows(judged, found, sent, session, to, self._own.folder.identity)
 
     def _require_time(self, row: OpeningRow) -> None:
         waited = self._own.now() - row.session_at
@@ -432,24 +385,7 @@ class Openings:
         points = ",".join(str(point) for point in getattr(error, "points", ()) or ())
         extra = {"request": request, "session": number, "points": points}
         _log.warning("opening session given up: %s", said, extra=extra)
-        self._tell_given_up(request, number)
-
-    def _tell_refused(self, row: OpeningRow) -> None:
-        refusal = Refuses(reason=row.reason)
-        self._once((row.request, "refused"), lambda: self._client.refuse(row.request, refusal))
-
-    def _tell_given_up(self, request: str, number: int) -> None:
-        part = TakesPart(session=number, address=self._address)
-        self._once((request, number, "gave up"), lambda: self._client.take_part(request, part))
-
-    def _once(self, what: tuple[object, ...], do: Callable[[], None]) -> None:
-        """Do what a process has to do once; what fails is done again."""
-        if what not in self._told:
-            do()
-            self._told.add(what)
-
-    def _say_once(self, what: tuple[object, ...], said: str) -> None:
-        self._once(what, lambda: _log.warning("%s", said))
+        self._telling.gave_up(request, number)
 
 
 def _holders(kept: Kept, session: OpeningSession) -> list[int]:

@@ -13,14 +13,14 @@ from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
 from atomic_margin.service.custodian.errors import FindingRefused, SessionRefused
 from atomic_margin.service.custodian.judging import Judged
 from atomic_margin.service.custodian.openings import PATIENCE_SECONDS
-from atomic_margin.service.custodian.store import Found
+from atomic_margin.service.custodian.rows import Found
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.operator import replay
 from atomic_margin.service.operator.custody import openings, standings
 from atomic_margin.service.operator.runs import findings
 from atomic_margin.service.operator.store.custody_tables import OpeningBoxRow, OpeningPartRow, OpeningRow
 from atomic_margin.service.protocol.account.opening_documents import finding_hash
-from atomic_margin.service.protocol.custodian_messages import FindingBrought, OpeningStanding, RowBox, TakesPart
+from atomic_margin.service.protocol.custodian_messages import FindingBrought, OpeningStanding, TakesPart
 from atomic_margin.service.protocol.opening_claims import check_verdicts, verify_finding
 from atomic_margin.service.protocol.signing import Identity
 
@@ -213,9 +213,7 @@ def test_a_closer_blames_nobody_for_what_nobody_signed(scene_at: Open) -> None:
     request = asked(scene)
     parties = [scene.party(point, truthful(scene, 2)) for point in (1, 2, 5)]
     for party in parties[1:]:
-        party.openings._send_rows = lambda row, *_, party=party: party.client.send_rows(  # type: ignore[method-assign]
-            row.request, RowBox(session=1, box="00" * 310)
-        )
+        party.openings._sealed = lambda *_: bytes(310)  # type: ignore[method-assign]
     rounds(parties, 3)
     assert row(parties[0], request).reason == (
         "RowsUnsigned: shares of rows in the names of points 2, 5 came without their signatures"
