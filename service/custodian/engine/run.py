@@ -24,7 +24,7 @@ from atomic_margin.service.custodian.engine.errors import (
 from atomic_margin.service.custodian.engine.task import EngineTask, Verdict, parse_json
 from atomic_margin.service.protocol.signing import Identity
 
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 10.0
 """Added to a task's time limit: the process starts, and says itself what it waited for."""
 MAX_ANSWER_BYTES = 1 << 16
 _CHOSEN = frozenset({"maintenance_chosen", "initial_chosen"})
