@@ -5,9 +5,10 @@ keys, NaN, and any depth, which ends the process where a library has raised Pyth
 event loop. So no call is listed here: every body of a POST is looked at, but for pages, whose forms are no JSON.
 """
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -43,8 +44,9 @@ class StrictJson:
     def __init__(self, app: ASGIApp) -> None:
         """`app` is what it stands before."""
         self._app = app
-        # A parser lets no other thread run: two would take as long, and twice the memory.
-        self._parses = CapacityLimiter(1)
+        # A parser lets no other thread run: two would take as long, and twice the memory. A thread of its own, and no
+        # lock of an event loop, which does not wake one who waits in another loop.
+        self._parser = ThreadPoolExecutor(1, "json")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check one body."""
@@ -65,7 +67,7 @@ class StrictJson:
         if body:
             try:
                 # A large one takes a while, and nobody else is to wait for it.
-                scope[_PARSED] = await to_thread.run_sync(parse_body, body, limiter=self._parses)
+                scope[_PARSED] = await asyncio.wrap_future(self._parser.submit(parse_body, body))
             except MalformedRequest as error:
                 await Refusal(error.status, error.slug, error.title, str(error), error.field).send(scope, send)
                 return

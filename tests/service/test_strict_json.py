@@ -50,6 +50,33 @@ def test_bodies_are_parsed_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Non
     asyncio.run(play())
 
 
+def test_bodies_of_two_event_loops_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a test client has one for each request: the second waited for ever where a loop's own lock was taken."""
+    parse, asked, go = strict_json.parse_body, threading.Semaphore(0), threading.Event()
+
+    def slow(data: bytes) -> Any:
+        asked.release()
+        assert go.wait(20)
+        return parse(data)
+
+    monkeypatch.setattr(strict_json, "parse_body", slow)
+    app = StrictJson(answer)
+
+    async def talk() -> int | None:
+        one = Talk(app, scope_of("POST", body=True))
+        one.body(b"[]")
+        await asyncio.wait_for(one.ended(), 20)
+        return one.status
+
+    with ThreadPoolExecutor(2) as others:
+        first = others.submit(asyncio.run, talk())
+        assert asked.acquire(timeout=20)
+        second = others.submit(asyncio.run, talk())
+        time.sleep(0.5)
+        go.set()
+        assert (first.result(30), second.result(30)) == (200, 200)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     "body",
