@@ -22,8 +22,8 @@ from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.rows.certificate import Certificate
 from atomic_margin.service.custodian.errors import FindingRefused, NotProven, RowShareWrong, RowsMissing, RowsUnsigned
 from atomic_margin.service.custodian.judging import Judged
-from atomic_margin.service.custodian.rows import Found
 from atomic_margin.service.custodian.slack import certificates_of, combined_of
+from atomic_margin.service.custodian.stored import Found
 from atomic_margin.service.errors import RequestError, SignatureInvalid
 from atomic_margin.service.protocol.account.opening_documents import (
     Finding,

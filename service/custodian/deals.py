@@ -16,8 +16,8 @@ from atomic_margin.service.custodian.errors import (
 )
 from atomic_margin.service.custodian.own import Own
 from atomic_margin.service.custodian.receiving import Offered, Taken, read_deal, read_offer, read_resealed, take_shares
-from atomic_margin.service.custodian.rows import DealRow
 from atomic_margin.service.custodian.sealing import Place, seal, unseal
+from atomic_margin.service.custodian.stored import DealRow
 from atomic_margin.service.errors import RemoteError, RequestError
 from atomic_margin.service.protocol.account.identities import keys_shown
 from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation

@@ -12,7 +12,7 @@ from atomic_margin.service.custodian.client import CallsOperator
 from atomic_margin.service.custodian.errors import OpeningRefused
 from atomic_margin.service.custodian.own import Own
 from atomic_margin.service.custodian.reading import Reading
-from atomic_margin.service.custodian.rows import DealRow
+from atomic_margin.service.custodian.stored import DealRow
 from atomic_margin.service.protocol.account.state import PublicState
 
 EVERY_SECONDS = 3600

@@ -46,7 +46,7 @@ from atomic_margin.service.custodian.judging import Judged, judge, read_request
 from atomic_margin.service.custodian.own import Own
 from atomic_margin.service.custodian.reading import Reading
 from atomic_margin.service.custodian.receiving import Taken
-from atomic_margin.service.custodian.rows import Found, Kept, OpeningRow
+from atomic_margin.service.custodian.stored import Found, Kept, OpeningRow
 from atomic_margin.service.custodian.telling import Telling
 from atomic_margin.service.errors import MalformedResponse, RemoteError
 from atomic_margin.service.protocol.account.opening_documents import Finding, OpeningRequest

@@ -22,8 +22,8 @@ from atomic_margin.service.custodian.passing import (
 )
 from atomic_margin.service.custodian.reading import Reading
 from atomic_margin.service.custodian.receiving import Taken
-from atomic_margin.service.custodian.rows import DealRow
 from atomic_margin.service.custodian.sealing import Place, seal
+from atomic_margin.service.custodian.stored import DealRow
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.protocol.account.resharing_documents import ResharingRequest
 from atomic_margin.service.protocol.custody import CustodianKeys

@@ -16,7 +16,7 @@ from atomic_margin.service.custodian.engine.shapes import check_shapes
 from atomic_margin.service.custodian.engine.slack import Shape
 from atomic_margin.service.custodian.engine.task import MAX_SLACK_ROWS
 from atomic_margin.service.custodian.errors import FindingRefused, SlackNotOpened
-from atomic_margin.service.custodian.rows import Found
+from atomic_margin.service.custodian.stored import Found
 from atomic_margin.service.errors import Refused
 from atomic_margin.service.protocol.opening_claims import OpeningGround
 from atomic_margin.zk.statements.checks import MAX_ROW_BITS

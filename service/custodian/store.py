@@ -26,7 +26,7 @@ from atomic_margin.service.custodian.errors import (
     TooManyOpenings,
     TooManyVoids,
 )
-from atomic_margin.service.custodian.rows import DealRow, Found, JsonObject, Kept, OpeningRow
+from atomic_margin.service.custodian.stored import DealRow, Found, JsonObject, Kept, OpeningRow
 from atomic_margin.service.errors import ConfigurationError
 
 MAX_DEALS, MAX_DEALS_OF_ONE = 100_000, 256

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from atomic_margin.service.custodian.client import CallsOperator
 from atomic_margin.service.custodian.errors import RowShareWrong
-from atomic_margin.service.custodian.rows import JsonObject, OpeningRow
+from atomic_margin.service.custodian.stored import JsonObject, OpeningRow
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.protocol.custodian_messages import (
     Accusation,
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class Telling:
-    """What was told by this process. What it ends before is told again by the next one, and changes nothing there."""
+    """What this process told. The next one tells it again, which changes nothing at the operator."""
 
     def __init__(self, client: CallsOperator, address: str) -> None:
         """Begin with nothing.

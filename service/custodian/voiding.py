@@ -18,8 +18,8 @@ from atomic_margin.service.custodian.closing import Opened
 from atomic_margin.service.custodian.computing import row_bits
 from atomic_margin.service.custodian.errors import FindingRefused, NotProven, SlackNotOpened, VoidRefused
 from atomic_margin.service.custodian.judging import Judged
-from atomic_margin.service.custodian.rows import Found, Kept
 from atomic_margin.service.custodian.slack import certificates_of, combined_of
+from atomic_margin.service.custodian.stored import Found, Kept
 from atomic_margin.service.protocol.account.opening_documents import SlackCertificate
 from atomic_margin.service.protocol.custodian_messages import OpeningSession
 from atomic_margin.service.protocol.opening_voids import OpeningVoid, VoidClaim

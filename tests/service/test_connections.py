@@ -155,12 +155,21 @@ def test_who_is_refused_in_the_middle_of_a_body_reads_why(port: int) -> None:
 
 
 def test_who_is_refused_over_tls_reads_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TLS knows no end of one direction, so that this ends when its time is over."""
+    """TLS knows no end of one direction: none is sent, and this ends when its time is over."""
     monkeypatch.setattr(lingering, "LINGER_SECONDS", 1)
+    app, raised = lengths(), list[BaseException]()
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except BaseException as error:
+            raised.append(error)
+            raise
+
     files = made(tmp_path, "server", datetime.now(timezone.utc))
     trusting = ssl.create_default_context(cafile=str(files.chain))
     with (
-        served(lengths(), ssl_certfile=files.chain, ssl_keyfile=files.key) as port,
+        served(watched, ssl_certfile=files.chain, ssl_keyfile=files.key) as port,
         socket.create_connection(("127.0.0.1", port)) as plain,
         trusting.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
     ):
@@ -168,7 +177,10 @@ def test_who_is_refused_over_tls_reads_why(tmp_path: Path, monkeypatch: pytest.M
         for _ in range(2):
             time.sleep(0.3)
             connection.sendall(bytes(1 << 10))
+        began = time.monotonic()
         assert said(connection).endswith(b"}")
+        assert time.monotonic() - began < 5
+    assert raised == []
 
 
 def test_who_sends_no_http_and_more_of_it_reads_why(port: int) -> None:

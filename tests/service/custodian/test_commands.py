@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from atomic_margin.service.cli.main import app
 from atomic_margin.service.custodian.folder import DATABASE, Folder
-from atomic_margin.service.custodian.rows import OpeningRow
 from atomic_margin.service.custodian.store import Store
+from atomic_margin.service.custodian.stored import OpeningRow
 from atomic_margin.service.files import read_json
 from atomic_margin.service.log.checkpoints import witness_key
 from atomic_margin.service.protocol.signing import Identity

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from atomic_margin.service.custodian.erasing import DAY_SECONDS, EVERY_SECONDS, Erasing
-from atomic_margin.service.custodian.rows import DealRow
+from atomic_margin.service.custodian.stored import DealRow
 from atomic_margin.service.operator.custody import dealings
 
 from ..documents import FUND

@@ -10,7 +10,7 @@ from atomic_margin.service.custodian.client import OperatorClient
 from atomic_margin.service.custodian.closing import Opened
 from atomic_margin.service.custodian.engine.errors import EngineStalled
 from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
-from atomic_margin.service.custodian.rows import Found
+from atomic_margin.service.custodian.stored import Found
 from atomic_margin.service.operator.custody import openings
 from atomic_margin.service.operator.store.custody_tables import OpeningRow
 from atomic_margin.service.protocol.account.opening_documents import OpeningRequest

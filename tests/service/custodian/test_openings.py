@@ -13,7 +13,7 @@ from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
 from atomic_margin.service.custodian.errors import FindingRefused, SessionRefused
 from atomic_margin.service.custodian.judging import Judged
 from atomic_margin.service.custodian.openings import PATIENCE_SECONDS
-from atomic_margin.service.custodian.rows import Found
+from atomic_margin.service.custodian.stored import Found
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.operator import replay
 from atomic_margin.service.operator.custody import openings, standings

@@ -9,7 +9,7 @@ import pytest
 from atomic_margin.service.custodian import closing
 from atomic_margin.service.custodian.errors import RowShareWrong, RowsUnsigned
 from atomic_margin.service.custodian.judging import Judged
-from atomic_margin.service.custodian.rows import Found
+from atomic_margin.service.custodian.stored import Found
 from atomic_margin.service.errors import SignatureInvalid
 from atomic_margin.service.protocol.signing import Identity, verify_row_shares
 

@@ -17,8 +17,8 @@ from atomic_margin.service.custodian.engine.task import Verdict
 from atomic_margin.service.custodian.errors import FindingRefused, NotProven, SlackNotOpened
 from atomic_margin.service.custodian.judging import Judged
 from atomic_margin.service.custodian.receiving import Taken
-from atomic_margin.service.custodian.rows import Found
 from atomic_margin.service.custodian.slack import certificates_of, combined_of, shapes_of
+from atomic_margin.service.custodian.stored import Found
 from atomic_margin.service.protocol.account.opening_documents import OpeningRequest
 from atomic_margin.service.protocol.custodian_messages import OpeningSession
 from atomic_margin.service.protocol.opening_claims import OpeningGround, verify_finding

@@ -9,8 +9,8 @@ import pytest
 
 from atomic_margin.service.custodian import store as stores
 from atomic_margin.service.custodian.errors import HistoryOlder, TooManyDeals, TooManyOpenings, TooManyVoids
-from atomic_margin.service.custodian.rows import DealRow, Found, Kept, OpeningRow
 from atomic_margin.service.custodian.store import Store
+from atomic_margin.service.custodian.stored import DealRow, Found, Kept, OpeningRow
 from atomic_margin.service.errors import ConfigurationError
 
 SECRET = b"shares that nobody is to read later " * 8

@@ -16,8 +16,8 @@ from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
 from atomic_margin.service.custodian.errors import FoundOtherwise, NotProven, VoidRefused
 from atomic_margin.service.custodian.folder import DATABASE
 from atomic_margin.service.custodian.judging import Judged
-from atomic_margin.service.custodian.rows import Found, Kept
 from atomic_margin.service.custodian.store import Store
+from atomic_margin.service.custodian.stored import Found, Kept
 from atomic_margin.service.protocol.custodian_messages import OpeningSession
 from atomic_margin.service.protocol.opening_voids import OpeningVoid
 from atomic_margin.service.protocol.signing import Identity

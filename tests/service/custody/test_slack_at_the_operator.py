@@ -12,8 +12,8 @@ from atomic_margin.margin.rows.active_pieces import Tail, shape_of, worst_moves
 from atomic_margin.service.custodian import closing
 from atomic_margin.service.custodian.judging import Judged
 from atomic_margin.service.custodian.receiving import Taken
-from atomic_margin.service.custodian.rows import Found
 from atomic_margin.service.custodian.slack import shapes_of
+from atomic_margin.service.custodian.stored import Found
 from atomic_margin.service.operator.runs import opened as operators
 from atomic_margin.service.protocol.account.opening_documents import Finding, OpeningRequest
 from atomic_margin.service.protocol.states import RunState
