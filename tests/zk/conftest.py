@@ -49,6 +49,11 @@ SECRET = bytes(range(32))
 KEY = random_key(20)
 
 
+def windows(proof: bytes) -> set[bytes]:
+    """Every sixteen bytes in a row of a proof. Two fresh proofs have one in common with chance below 2^-100."""
+    return {proof[start : start + 16] for start in range(len(proof) - 15)}
+
+
 @dataclass(frozen=True)
 class Case:
     """An honest statement with its witness and proof."""

@@ -24,7 +24,7 @@ from atomic_margin.zk.prove.witness import BreachWitness, binary
 from atomic_margin.zk.statements import checks
 from atomic_margin.zk.verify import breach as module
 
-from .conftest import CONTEXT, SECRET, VALUES, Case
+from .conftest import CONTEXT, SECRET, VALUES, Case, windows
 
 SURPLUSES = (11, -9, 1)
 
@@ -175,9 +175,10 @@ def test_the_proof_hides_the_row(group: Group) -> None:
     for proof in proofs:
         verify_breach(case.statement, proof, group)
     assert len({len(proof) for proof in proofs}) == 1
-    parts = [{proof[i : i + 32] for i in range(1, len(proof), 16)} for proof in proofs]
+    parts = [windows(proof) for proof in proofs]
     assert not parts[0] & parts[1]
     assert not parts[1] & parts[2]
+    assert not parts[0] & parts[2]
 
 
 def test_if_several_rows_are_negative_any_may_be_shown(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
