@@ -6,6 +6,7 @@ that `make contracts` installs (package.json), as fast as a node.
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ ANVIL_CHAIN = 31_337
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 CALL_SECONDS = 120
+PORTS = range(10_000, 20_000)
 
 
 def tester() -> Web3:
@@ -95,6 +97,8 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a port that nobody listens at, below those that the system gives to whoever asks for any."""
+    for port in random.sample(PORTS, 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise ChainUnavailable(f"a hundred ports from {PORTS[0]} to {PORTS[-1]} are all taken: stop what listens there")

@@ -38,9 +38,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(said, red=True, bold=True)
 
 
-# Tests run beside each other on two cores: how long an example took to be made says nothing about the code. Where a
-# test does not say how many examples it wants, `make test-all` has hypothesis's own number.
-settings.register_profile("full", suppress_health_check=[HealthCheck.too_slow])
+# Tests run beside each other on two cores: how long an example took, or took to be made, says nothing about the code.
+# Where a test does not say how many examples it wants, `make test-all` has hypothesis's own number.
+settings.register_profile("full", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("brief", settings.get_profile("full"), max_examples=40)
 settings.load_profile(os.environ.get("ATOMIC_MARGIN_EXAMPLES", "brief"))
 

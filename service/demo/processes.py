@@ -1,11 +1,13 @@
 """Start this program's own commands as processes, wait for them, and stop them whatever happens."""
 
+import itertools
+import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ SHOWN = 300
 """Characters of a message that never became what was waited for."""
 TOO_MANY_ATTEMPTS = 30
 """How often a call is made that the other side has too many of."""
+PORTS, PORTS_APART = range(20_000, 32_000), 32
+"""Below all that Linux and others give to who asks for any port, and how far apart two processes begin among them."""
+_drawn = itertools.count()
 
 
 def command(*arguments: str) -> list[str]:
@@ -40,10 +45,18 @@ def printed(*arguments: str) -> str:
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that nothing listens on, and that no system hands out before it is used.
+
+    Processes beside each other begin at different ones, and none returns the same twice before all others.
+
+    Raises:
+        ConfigurationError: all ``PORTS`` are taken.
+    """
+    for _ in range(len(PORTS)):
+        port = PORTS[(os.getpid() * PORTS_APART + next(_drawn)) % len(PORTS)]
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise ConfigurationError(f"all ports from {PORTS[0]} to {PORTS[-1]} of 127.0.0.1 are taken: stop what listens")
 
 
 @contextmanager

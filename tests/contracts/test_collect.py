@@ -59,19 +59,22 @@ class _Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def answering(*answers: Any) -> Iterator[list[str]]:
     """Addresses of signers that answer so: with bytes, or with JSON; None for one that is down."""
-    servers = []
+    servers, down = [], list[ThreadingHTTPServer]()
     urls = []
     for one in answers:
         server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         urls.append(f"http://127.0.0.1:{server.server_address[1]}")
         if one is None:
-            server.server_close()
+            down.append(server)
             continue
         status, value = one if isinstance(one, tuple) else (200, one)
         server.answer = (status, value if isinstance(value, bytes) else json.dumps(value).encode())  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         servers.append((server, thread))
+    # Not before all others have theirs: one of them might be given the same port.
+    for server in down:
+        server.server_close()
     try:
         yield urls
     finally:

@@ -70,7 +70,7 @@ def test_keys_are_sent_once_and_a_killed_worker_is_told_apart(
         if listens(process, port_of(holder))
     )
     lost: Future[Evaluation] = executor.submit(job(keys, key_file, third))
-    eventually(lambda: not lost.done() and sum(executor._calls.values()) == 1, 5)
+    eventually(lambda: not lost.done() and any(executor._client.processing().values()), 20)
     os.kill(worker, signal.SIGKILL)
     with pytest.raises(WorkerLost, match="died with the job"):
         lost.result(60)

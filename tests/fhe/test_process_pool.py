@@ -221,7 +221,7 @@ def test_two_calls_run_at_once_in_two_workers_and_are_right(
     with ThreadPoolExecutor(2) as threads:
         evaluations = list(threads.map(evaluate, work))
     # One of them found the keys warm; the other worker had to load them.
-    assert sorted(evaluation.seconds["load_keys"] > 0.01 for evaluation in evaluations) == [False, True]
+    assert sorted(evaluation.seconds["load_keys"] > 0.5 for evaluation in evaluations) == [False, True]
     for (z, A, c), evaluation in zip(work, evaluations, strict=True):
         assert int(keys.decrypt("breach", evaluation.outputs["breach"]).values[0]) == reference.breach(z, A, c)
         surplus = keys.decrypt("surplus", evaluation.outputs["surplus"])

@@ -31,7 +31,9 @@ from .test_agent_log import residents as residents
 from .test_agent_log import watched as watched
 from .test_cli_operator import Office, serving
 
-NET = ("net", "--date", day())
+
+def net() -> tuple[str, ...]:
+    return ("net", "--date", day())
 
 
 @pytest.fixture
@@ -84,16 +86,16 @@ def test_a_cycle_by_the_commands_of_both_sides(office: Office, desk: Desk, watch
     assert (other.exit_code, "you agree to lei-two" in other.output) == (1, True)
     assert desk.run(*promised()).exit_code == 0
     assert office.call("name-party", FUND, "--party", "lei-two").exit_code == 1
-    shown = office.call(*NET, "--dry-run", "--arrived", "lei-one/USDC").stdout.splitlines()
+    shown = office.call(*net(), "--dry-run", "--arrived", "lei-one/USDC").stdout.splitlines()
     assert shown[0] == f"cycle 1 of {day()}, in smallest units"
     assert shown[2].split() == ["lei-one", "USDC", day(), "1", "300", "0", "0", "300", "0"]
-    wrong = office.call(*NET, "--arrived", "lei-two/USDC")
+    wrong = office.call(*net(), "--arrived", "lei-two/USDC")
     assert (wrong.exit_code, json.loads(wrong.stdout)["field"]) == (1, "arrived")
     missing = desk.run("netting", "1")
     assert (missing.exit_code, "in no cycle 1" in missing.output) == (1, True)
-    assert office.call(*NET, "--arrived", "lei-one/USDC").stdout.splitlines() == shown
+    assert office.call(*net(), "--arrived", "lei-one/USDC").stdout.splitlines() == shown
     # The same day again is the same cycle; one that has not come is refused.
-    assert office.call(*NET).stdout.splitlines() == shown
+    assert office.call(*net()).stdout.splitlines() == shown
     assert office.call("net", "--date", "2999-01-01").exit_code == 1
     later = desk.run(*promised())
     assert (later.exit_code, "is over" in later.output) == (1, True)

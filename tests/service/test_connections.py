@@ -1,5 +1,6 @@
 """Connections of a real uvicorn: silent and deaf ones and too many are closed, and what is no HTTP gets a problem."""
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -84,7 +85,7 @@ def test_a_connection_without_a_request_is_closed(port: int, begun: bytes) -> No
 def test_a_kept_connection_that_begins_another_request_and_stops_is_closed(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
-        time.sleep(0.3)
+        time.sleep(0.1)
         connection.sendall(b"POST / HT")
         assert said(connection).count(b"HTTP/1.1 200") == 1
 
@@ -97,23 +98,23 @@ def test_a_body_that_stops_is_a_408_and_ends_the_connection(port: int) -> None:
     assert b"application/problem+json" in answer
 
 
-def test_too_many_connections_of_a_peer_are_closed_at_once(port: int) -> None:
-    held = [socket.create_connection(("127.0.0.1", port)) for _ in range(4)]
-    try:
+def test_too_many_connections_of_a_peer_are_closed_at_once() -> None:
+    patient = Limits.parse({**LIMITS.canonical(), "head_seconds": "20"})
+    with served(lengths(), patient) as port, contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(4)]
         with socket.create_connection(("127.0.0.1", port)) as one_more:
             began = time.monotonic()
             assert said(one_more) == b""
-            assert time.monotonic() - began < 0.9
-    finally:
+            assert time.monotonic() - began < 10
         for connection in held:
             connection.close()
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            assert httpx.post(f"http://127.0.0.1:{port}/", content=b"x").status_code == 200
-            break
-        except httpx.RemoteProtocolError:
-            assert time.monotonic() < deadline
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                assert httpx.post(f"http://127.0.0.1:{port}/", content=b"x").status_code == 200
+                break
+            except httpx.RemoteProtocolError:
+                assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_who_is_refused_in_the_middle_of_a_body_reads_why(port: int) -> None:
 
 def test_who_is_refused_over_tls_reads_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TLS knows no end of one direction: none is sent, and this ends when its time is over."""
-    monkeypatch.setattr(lingering, "LINGER_SECONDS", 1)
+    monkeypatch.setattr(lingering, "LINGER_SECONDS", 3)
     app, raised = lengths(), list[BaseException]()
 
     async def watched(scope: Scope, receive: Receive, send: Send) -> None:
@@ -179,7 +180,7 @@ def test_who_is_refused_over_tls_reads_why(tmp_path: Path, monkeypatch: pytest.M
             connection.sendall(bytes(1 << 10))
         began = time.monotonic()
         assert said(connection).endswith(b"}")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
     assert raised == []
 
 
@@ -268,11 +269,11 @@ def test_who_never_reads_an_answer_is_dropped(monkeypatch: pytest.MonkeyPatch) -
 
 def test_who_reads_an_answer_slowly_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes longer than nothing may be taken for, and never that long at once."""
-    monkeypatch.setattr(_Limited, "_send_seconds", 1)
+    monkeypatch.setattr(_Limited, "_send_seconds", 2)
     with served(_long) as port, asking_for_a_long_answer(port, 1) as (connection,):
         began, taken = time.monotonic(), 0
         while taken < LONG and (part := connection.recv(4 << 20, socket.MSG_WAITALL)):
             taken += len(part)
-            time.sleep(0.3)
+            time.sleep(0.5)
         assert taken >= LONG
-        assert time.monotonic() - began > 2
+        assert time.monotonic() - began > 3

@@ -56,6 +56,14 @@ class Talk:
         """Wait for the end; what was let in by mistake would wait for its body for ever."""
         await asyncio.wait_for(self.task, 20)
 
+    async def begun(self) -> None:
+        """Wait for the head of the answer."""
+        for _ in range(2000):
+            if self.sent:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("no answer begins")
+
     @property
     def status(self) -> int:
         return int(self.sent[0]["status"])
@@ -143,10 +151,10 @@ def test_a_stream_of_events_holds_no_place() -> None:
             await over.wait()
 
         app = gate(events, requests_of_a_peer="1")
-        talks = [Talk(app, scope_of())]
-        await asyncio.sleep(0.05)
-        talks.append(Talk(app, scope_of()))
-        await asyncio.sleep(0.05)
+        talks = []
+        for _ in range(2):
+            talks.append(Talk(app, scope_of()))
+            await talks[-1].begun()
         assert [talk.status for talk in talks] == [200, 200]
         over.set()
         await asyncio.gather(*(talk.task for talk in talks))

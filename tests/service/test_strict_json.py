@@ -104,4 +104,4 @@ def test_bodies_of_a_stranger_keep_nobody_else_waiting(body: bytes) -> None:
             waited = max(waited, time.monotonic() - began)
             time.sleep(0.02)
         assert {one.result().status_code for one in sent} <= {200, 400}
-    assert waited < 2
+    assert waited < 6

@@ -1,6 +1,5 @@
 """An opening at a real operator that three custodians compute by the real engine, each in a process of its own."""
 
-import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from atomic_margin.service.custodian import slack
 from atomic_margin.service.custodian.computing import Listens
 from atomic_margin.service.custodian.engine.run import run_engine
 from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
+from atomic_margin.service.demo.processes import free_port
 from atomic_margin.service.protocol.account.opening_documents import Finding
 from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.signing import Identity
@@ -29,13 +29,6 @@ pytestmark = pytest.mark.long
 pytest.importorskip("mpyc")
 
 SECONDS = 60
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def opened(scene: Scene, tick: int, state: str) -> tuple[str, list[Party]]:

@@ -19,6 +19,7 @@ from atomic_margin.service.custodian.judging import Judged
 from atomic_margin.service.custodian.receiving import Taken
 from atomic_margin.service.custodian.slack import certificates_of, combined_of, shapes_of
 from atomic_margin.service.custodian.stored import Found
+from atomic_margin.service.demo.processes import free_port
 from atomic_margin.service.protocol.account.opening_documents import OpeningRequest
 from atomic_margin.service.protocol.custodian_messages import OpeningSession
 from atomic_margin.service.protocol.opening_claims import OpeningGround, verify_finding
@@ -29,7 +30,7 @@ from ...margin.settings import setting_of
 from ..account.in_custody import CUSTODIANS
 from ..account.names import named
 from ..custody.slack_case import SlackCase
-from .engine.present import Custodian, free_ports, together
+from .engine.present import Custodian, together
 
 pytestmark = pytest.mark.long
 
@@ -195,7 +196,7 @@ def test_engines_say_what_is_then_proven(of_model: Cases, name: str) -> None:
     """Real engines on tasks as the process makes them, from shares of the book."""
     pytest.importorskip("mpyc")
     case, points = of_model(name), (1, 2, 9)
-    ports = dict(zip(points, free_ports(3), strict=True))
+    ports = {point: free_port() for point in points}
     present = [{"point": str(point), "address": f"127.0.0.1:{port}"} for point, port in ports.items()]
     session = OpeningSession.parse({"number": "1", "closer": "1", "present": present})
     said = together(

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from atomic_margin.service.custodian.engine.errors import EngineError
 from atomic_margin.service.custodian.engine.run import run_engine
 from atomic_margin.service.custodian.engine.slack import Shape
 from atomic_margin.service.custodian.engine.task import EngineTask, Present, Verdict
+from atomic_margin.service.demo.processes import free_port
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.zk.groups import ORDER
 from atomic_margin.zk.sharing.interpolation import evaluate
@@ -38,14 +38,6 @@ class Custodian:
         ).encode()
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 def present(
     points: Sequence[int],
     threshold: int,
@@ -58,8 +50,8 @@ def present(
     """Custodians at these points with shares of these rows, whose slack is of these shapes."""
     identities = [Identity.generate() for _ in points]
     everyone = tuple(
-        Present(point, "127.0.0.1", port, identity.public_key)
-        for point, port, identity in zip(points, free_ports(len(points)), identities, strict=True)
+        Present(point, "127.0.0.1", free_port(), identity.public_key)
+        for point, identity in zip(points, identities, strict=True)
     )
     polynomials = [
         [value % ORDER, *(random.randrange(ORDER) for _ in range(threshold - 1))] for value in (*maintenance, *initial)

@@ -48,23 +48,28 @@ def ended(custodians: list[Custodian]) -> list[EngineError]:
     return [one for one in found if isinstance(one, EngineError)]
 
 
+def require_waited(errors: list[EngineError], point: int) -> None:
+    """They waited for a point until their limits, or the first did: whoever began later hears of that one's end."""
+    assert (point,) in {error.points for error in errors if isinstance(error, EngineStalled)}
+    for error in errors:
+        if isinstance(error, EngineStalled):
+            assert error.points == (point,)
+        else:
+            assert isinstance(error, PeerLost)
+            assert f"EngineStalled, points {point}" in str(error)
+
+
 def test_who_does_not_come_is_named(three: list[Custodian]) -> None:
     three = [changed(one, seconds=SHORT) for one in three]
-    for error in ended(three[:2]):
-        assert isinstance(error, EngineStalled)
-        assert error.points == (4,)
-    for error in ended(three[1:]):
-        assert isinstance(error, EngineStalled)
-        assert error.points == (1,)
+    require_waited(ended(three[:2]), 4)
+    require_waited(ended(three[1:]), 1)
 
 
 def test_who_falls_silent_is_named(three: list[Custodian]) -> None:
     three = [changed(one, seconds=SHORT) for one in three]
     # Its own limit comes later: or else it may say that it waited for others, and end first.
     with Deviating(changed(three[1], seconds=3 * SHORT), "silent"):
-        for error in ended([three[0], three[2]]):
-            assert isinstance(error, EngineStalled)
-            assert error.points == (2,)
+        require_waited(ended([three[0], three[2]]), 2)
 
 
 def test_who_ends_early_is_named(three: list[Custodian]) -> None:
@@ -105,9 +110,7 @@ def test_another_identity_is_refused_where_it_listens(three: list[Custodian]) ->
 def test_another_identity_is_dropped_where_it_dials(three: list[Custodian]) -> None:
     three = [changed(one, seconds=SHORT) for one in three]
     with Deviating(three[2], "none", certified_by=Identity.generate()) as other:
-        for error in ended(three[:2]):
-            assert isinstance(error, EngineStalled)
-            assert error.points == (4,)
+        require_waited(ended(three[:2]), 4)
         said = other.said()
     assert said["error"] == "EngineStalled"
     assert "hangs up on this custodian's certificate" in str(said["detail"])
