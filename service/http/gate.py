@@ -6,7 +6,7 @@ route.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -20,6 +20,7 @@ from atomic_margin.service.http.refusals import Refusal
 
 MAX_PATH_LENGTH = 2048
 MAX_QUERY_LENGTH = 4096
+PIECE_BYTES = 1 << 16
 
 
 class Gate:
@@ -90,7 +91,8 @@ class Gate:
                 if _is_stream(message):
                     # It lasts as long as somebody listens, and takes no thread meanwhile.
                     request.let_go()
-            await send(message)
+            for part in _pieces(message):
+                await send(part)
 
         await self._app(scope, receive, marked)
 
@@ -126,6 +128,19 @@ class _Held:
             self._counted[self._peer] -= 1
             if not self._counted[self._peer]:
                 del self._counted[self._peer]
+
+
+def _pieces(message: Message) -> Iterator[Message]:
+    """Yield a part of an answer in pieces.
+
+    Each waits until most of those before are taken: TLS gives what waits when an answer is complete a limited time.
+    """
+    body = message.get("body", b"")
+    while len(body) > PIECE_BYTES:
+        yield {"type": "http.response.body", "body": body[:PIECE_BYTES], "more_body": True}
+        body = body[PIECE_BYTES:]
+        message = {**message, "body": body}
+    yield message
 
 
 def _watched(receive: Receive, body: _Held | None) -> Receive:

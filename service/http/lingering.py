@@ -6,6 +6,7 @@ taken and dropped for a while, as other servers do (``lingering_close`` of nginx
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -55,8 +56,14 @@ class LingeringTransport(asyncio.Transport):
             return
         self._end = self._loop.call_later(LINGER_SECONDS, self._transport.close)
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            # Whose other side is gone by now has no direction to end.
+            with contextlib.suppress(OSError):
+                self._transport.write_eof()
         self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close at once, whatever is still to be sent."""
+        self._transport.abort()
 
     def is_closing(self) -> bool:
         """Return whether nothing more is read or written."""

@@ -68,9 +68,7 @@ def server_of(app: Any, limits: Limits, tls: Certificate | None = None) -> "uvic
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         server_header=False,
-        ssl_certfile=None if tls is None else tls.chain,
-        ssl_keyfile=None if tls is None else tls.key,
-        **server_settings(limits),
+        **server_settings(limits, tls),
     )
     return uvicorn.Server(config)
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.http.callers import caller_of, is_stranger
 from atomic_margin.service.http.outside_json import parse_body
 from atomic_margin.service.http.page_paths import is_of_pages
 from atomic_margin.service.http.refusals import Refusal
@@ -44,9 +45,10 @@ class StrictJson:
     def __init__(self, app: ASGIApp) -> None:
         """`app` is what it stands before."""
         self._app = app
-        # A parser lets no other thread run: two would take as long, and twice the memory. A thread of its own, and no
-        # lock of an event loop, which does not wake one who waits in another loop.
-        self._parser = ThreadPoolExecutor(1, "json")
+        # A parser lets no other thread run: many would take as long, and as many times the memory. One for whoever is
+        # known, so that no stranger's bodies come before theirs. Threads of its own, and no lock of an event loop,
+        # which does not wake one who waits in another loop.
+        self._known, self._strangers = (ThreadPoolExecutor(1, f"json-{whose}") for whose in ("known", "strangers"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check one body."""
@@ -64,10 +66,12 @@ class StrictJson:
             parts.append(message.get("body", b""))
             more = message.get("more_body", False)
         body = b"".join(parts)
+        parts.clear()
         if body:
+            parser = self._strangers if is_stranger(caller_of(scope)) else self._known
             try:
                 # A large one takes a while, and nobody else is to wait for it.
-                scope[_PARSED] = await asyncio.wrap_future(self._parser.submit(parse_body, body))
+                scope[_PARSED] = await asyncio.wrap_future(parser.submit(parse_body, body))
             except MalformedRequest as error:
                 await Refusal(error.status, error.slug, error.title, str(error), error.field).send(scope, send)
                 return

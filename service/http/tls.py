@@ -52,14 +52,26 @@ def certificate(chain: Path | None, key: Path | None, now: datetime | None = Non
             f"--tls-cert {chain} is valid from {begins:%Y-%m-%d} to {ends:%Y-%m-%d}, and not now; renew it, or set "
             "this machine's clock right"
         )
+    found = Certificate(chain, key)
     try:
-        # An empty passphrase, so that nobody is asked for one.
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(chain, key, password=lambda: "")
+        context_of(found)
     except (ssl.SSLError, ValueError) as error:
         raise ConfigurationError(
             f"--tls-key {key} is not the key of {chain}, in PEM and without a passphrase: {error}"
         ) from None
-    return Certificate(chain, key)
+    return found
+
+
+def context_of(files: Certificate) -> ssl.SSLContext:
+    """Return what a server shows and speaks by.
+
+    Raises:
+        SSLError: the key is not the certificate's, or wants a passphrase.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    # An empty passphrase, so that nobody is asked for one.
+    context.load_cert_chain(files.chain, files.key, password=lambda: "")
+    return context
 
 
 def trusting(authorities: Path | None) -> ssl.SSLContext:

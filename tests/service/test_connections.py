@@ -1,5 +1,6 @@
 """Connections of a real uvicorn: silent and deaf ones and too many are closed, and what is no HTTP gets a problem."""
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -16,11 +17,13 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request
 from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from atomic_margin.service.http import lingering, problems
-from atomic_margin.service.http.connections import _Limited, server_settings
+from atomic_margin.service.http.connections import LimitedConnection, limited_protocol, server_settings
 from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.limits import BodyLimit
+from atomic_margin.service.http.tls import Certificate
 
 from .test_tls import made
 
@@ -30,21 +33,28 @@ LIMITS = Limits.parse({"head_seconds": "1", "idle_seconds": "1", "connections_of
 
 
 @contextmanager
-def served(app: Any, limits: Limits = LIMITS, **tls: Any) -> Iterator[int]:
+def running(app: Any, limits: Limits = LIMITS, tls: Certificate | None = None) -> Iterator[tuple[int, uvicorn.Server]]:
     """Serve an application on a free port, with the settings that `serve` takes."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", **server_settings(limits), **tls))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", **server_settings(limits, tls)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.01)
     try:
-        yield listener.getsockname()[1]
+        yield listener.getsockname()[1], server
     finally:
         server.should_exit = True
         thread.join(20)
         listener.close()
+
+
+@contextmanager
+def served(app: Any, limits: Limits = LIMITS, tls: Certificate | None = None) -> Iterator[int]:
+    """The same, for who wants to know its port alone."""
+    with running(app, limits, tls) as (port, _):
+        yield port
 
 
 def lengths() -> FastAPI:
@@ -170,7 +180,7 @@ def test_who_is_refused_over_tls_reads_why(tmp_path: Path, monkeypatch: pytest.M
     files = made(tmp_path, "server", datetime.now(timezone.utc))
     trusting = ssl.create_default_context(cafile=str(files.chain))
     with (
-        served(watched, ssl_certfile=files.chain, ssl_keyfile=files.key) as port,
+        served(watched, tls=files) as port,
         socket.create_connection(("127.0.0.1", port)) as plain,
         trusting.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
     ):
@@ -255,7 +265,7 @@ def asking_for_a_long_answer(port: int, count: int) -> Iterator[list[socket.sock
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux ends connections by what is taken")
 def test_who_never_reads_an_answer_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_Limited, "_send_seconds", 1)
+    monkeypatch.setattr(LimitedConnection, "_send_seconds", 1)
     with served(_long) as port, asking_for_a_long_answer(port, 4):
         deadline = time.monotonic() + 20
         while True:
@@ -269,7 +279,7 @@ def test_who_never_reads_an_answer_is_dropped(monkeypatch: pytest.MonkeyPatch) -
 
 def test_who_reads_an_answer_slowly_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes longer than nothing may be taken for, and never that long at once."""
-    monkeypatch.setattr(_Limited, "_send_seconds", 2)
+    monkeypatch.setattr(LimitedConnection, "_send_seconds", 2)
     with served(_long) as port, asking_for_a_long_answer(port, 1) as (connection,):
         began, taken = time.monotonic(), 0
         while taken < LONG and (part := connection.recv(4 << 20, socket.MSG_WAITALL)):
@@ -277,3 +287,57 @@ def test_who_reads_an_answer_slowly_gets_all_of_it(monkeypatch: pytest.MonkeyPat
             time.sleep(0.5)
         assert taken >= LONG
         assert time.monotonic() - began > 3
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"1\r\nx\r\n" * 10_000, b"ZZ\r\n", b"0\r\n\r\n"], ids=["none", "bytes", "bad", "end"]
+)
+def test_a_body_in_chunks_is_refused_before_anything_reads_it(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Each chunk would be an event of its own on the loop of all, and no head says how many there are."""
+    reached = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            reached.append(scope)
+
+    with served(app) as port, socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(CHUNKED + body)
+        connection.shutdown(socket.SHUT_WR)
+        answer = said(connection)
+    assert answer.startswith(b"HTTP/1.1 411 Length Required\r\n")
+    assert b"application/problem+json" in answer
+    assert b"send Content-Length" in answer
+    assert reached == []
+
+
+class _Addressed(asyncio.Transport):
+    """A transport of which only the other side's address and whether it was ended are known."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__({"peername": (address, 1)})
+        self.ended = False
+
+    def abort(self) -> None:
+        self.ended = True
+
+
+def test_addresses_that_one_sender_has_whole_are_one_peer() -> None:
+    protocol = limited_protocol(LIMITS)
+    config = uvicorn.Config(lengths(), **server_settings(LIMITS))
+    config.load()
+    loop = asyncio.new_event_loop()
+
+    def ended(address: str) -> bool:
+        transport = _Addressed(address)
+        protocol(config, ServerState(), {}, loop).take_place(transport)
+        return transport.ended
+
+    try:
+        taken = [ended(f"2001:db8::{last}") for last in range(1, 6)]
+        assert taken == [False] * 4 + [True]
+        assert not ended("2001:db8:0:1::1")
+    finally:
+        loop.close()

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from fastapi import Request
-from starlette.types import Message, Scope
+from starlette.types import Message, Receive, Scope, Send
 
-from atomic_margin.service.http.gate import Gate
+from atomic_margin.service.http.gate import PIECE_BYTES, Gate
 from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.peers import peer_of
@@ -44,6 +44,7 @@ class Talk:
     def __init__(self, app: Any, scope: Scope) -> None:
         self.inbox: asyncio.Queue[Message] = asyncio.Queue()
         self.sent: list[Message] = []
+        self.scope = scope
         self.task = asyncio.ensure_future(app(scope, self.inbox.get, self._send))
 
     async def _send(self, message: Message) -> None:
@@ -161,6 +162,30 @@ def test_a_stream_of_events_holds_no_place() -> None:
         assert not app._requests
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("length", [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES])
+@pytest.mark.parametrize("more", [False, True])
+def test_long_answers_are_sent_in_pieces(length: int, more: bool) -> None:
+    body = bytes(index % 251 for index in range(length))
+
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body, "more_body": more})
+        if more:
+            await send({"type": "http.response.body"})
+
+    async def play() -> list[Message]:
+        talk = Talk(gate(answers), scope_of())
+        await talk.ended()
+        return talk.sent[1:]
+
+    sent = asyncio.run(play())
+    parts = [part.get("body", b"") for part in sent]
+    assert b"".join(parts) == body
+    assert max(map(len, parts)) <= PIECE_BYTES
+    assert len(parts) == max(1, -(-length // PIECE_BYTES)) + more
+    assert [part.get("more_body", False) for part in sent] == [True] * (len(sent) - 1) + [False]
 
 
 def test_nothing_of_a_body_is_read_before_the_caller_is_admitted() -> None:

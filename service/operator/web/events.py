@@ -10,6 +10,7 @@ from atomic_margin.documents.fields import MAX_COUNTER
 from atomic_margin.service.errors import Conflict, KeyReplaced, TooManyStreams
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.events import MEDIA_TYPE, Seats, Source, Stream, place
+from atomic_margin.service.http.peers import peer_of
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.staff import Scope
 from atomic_margin.service.operator.store import log
@@ -100,8 +101,7 @@ def events_router(operator: Operator, live: Live) -> APIRouter:
         wanted = place(last_event_id, after, -1)
         start = await asyncio.to_thread(_start_of_log, operator, wanted)
         source = LogSource(live, operator, start, names=names)
-        peer = "somebody" if request.client is None else request.client.host
-        seats, caller = (staff, "the operator's staff") if names else (anybody, peer)
+        seats, caller = (staff, "the operator's staff") if names else (anybody, peer_of(request.scope))
         return opened(request, source, seats, caller)
 
     return router
