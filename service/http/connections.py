@@ -63,6 +63,7 @@ class LimitedConnection(H11Protocol):
     _send_seconds: ClassVar[float] = SEND_SECONDS
     _patience: asyncio.TimerHandle | None = None
     _peer: str | None = None
+    _is_deaf = False
     _lingering: LingeringTransport | None = None
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -97,7 +98,7 @@ class LimitedConnection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take some bytes of requests, or drop them where none is answered any more."""
-        if self._lingering is not None and not self._lingering.drops(data):
+        if self._lingering is not None and not self._is_deaf and not self._lingering.drops(data):
             super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -120,6 +121,10 @@ class LimitedConnection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are no HTTP as everything else that is wrong: with a problem document."""
+        if not _is_over(self.cycle):
+            # It follows the last request of a connection, whose answer is on its way.
+            self._is_deaf = True
+            return
         if self._requests.length_is_missing:
             status, slug, title = 411, "length-required", "The length of the body is not stated"
             detail = "bodies in chunks are not taken; send Content-Length"
@@ -134,8 +139,9 @@ class LimitedConnection(H11Protocol):
             (b"connection", b"close"),
         ]
         reason = HTTPStatus(status).phrase.encode()
-        for event in (h11.Response(status_code=status, headers=headers, reason=reason), h11.Data(data=body)):
-            self.transport.write(self.conn.send(event))
+        self.transport.write(self.conn.send(h11.Response(status_code=status, headers=headers, reason=reason)))
+        if not self._requests.asks_for_head:
+            self.transport.write(self.conn.send(h11.Data(data=body)))
         self.transport.write(self.conn.send(h11.EndOfMessage()))
         self.transport.close()
 
@@ -154,7 +160,7 @@ class LimitedConnection(H11Protocol):
     def _give_up(self) -> None:
         self._patience = None
         request: Any = self.cycle
-        if request is None and self._lingering is not None:
+        if request is None and self._lingering is not None and not self._lingering.is_closing():
             # Nothing was answered that could still be on its way.
             self._lingering.abort()
         else:
@@ -164,12 +170,12 @@ class LimitedConnection(H11Protocol):
 class _OfStatedLength(h11.Connection):
     """A connection whose bodies are as long as their heads say, and not in chunks that no head counts."""
 
-    length_is_missing = False
+    length_is_missing, asks_for_head = False, False
 
     def next_event(self) -> Any:
         event = super().next_event()
         if isinstance(event, h11.Request) and any(name == b"transfer-encoding" for name, _ in event.headers):
-            self.length_is_missing = True
+            self.length_is_missing, self.asks_for_head = True, event.method == b"HEAD"
             raise h11.RemoteProtocolError("a body in chunks", error_status_hint=HTTPStatus.LENGTH_REQUIRED)
         return event
 

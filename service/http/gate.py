@@ -85,13 +85,18 @@ class Gate:
             await refusal.send(scope, send)
             return
 
+        is_stream = False
+
         async def marked(message: Message) -> None:
+            nonlocal is_stream
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message.get("headers", ()), *standing.headers]}
-                if _is_stream(message):
+                is_stream = _is_stream(message)
+                if is_stream:
                     # It lasts as long as somebody listens, and takes no thread meanwhile.
                     request.let_go()
-            for part in _pieces(message):
+            # Parts of events are not cut: another one could come in between.
+            for part in (message,) if is_stream else _pieces(message):
                 await send(part)
 
         await self._app(scope, receive, marked)
@@ -136,11 +141,10 @@ def _pieces(message: Message) -> Iterator[Message]:
     Each waits until most of those before are taken: TLS gives what waits when an answer is complete a limited time.
     """
     body = message.get("body", b"")
-    while len(body) > PIECE_BYTES:
-        yield {"type": "http.response.body", "body": body[:PIECE_BYTES], "more_body": True}
-        body = body[PIECE_BYTES:]
-        message = {**message, "body": body}
-    yield message
+    last = max(0, len(body) - 1) // PIECE_BYTES * PIECE_BYTES
+    for start in range(0, last, PIECE_BYTES):
+        yield {"type": "http.response.body", "body": body[start : start + PIECE_BYTES], "more_body": True}
+    yield {**message, "body": body[last:]} if last else message
 
 
 def _watched(receive: Receive, body: _Held | None) -> Receive:

@@ -44,6 +44,7 @@ class Handshake(asyncio.Protocol):
 
     async def _shake_hands(self, transport: asyncio.Transport) -> None:
         early, behind = _Early(), self._behind
+        secure: asyncio.Transport | None = None
         try:
             secure = await behind.loop.start_tls(
                 transport,
@@ -54,26 +55,24 @@ class Handshake(asyncio.Protocol):
             )
         except OSError:
             # It speaks no TLS, or none of ours, is gone, or took too long: there is nothing to tell it.
-            secure = None
-        self._behind.connections.discard(self)
-        if secure is None or early.over:
-            behind.leave_place()
-            transport.abort()
             return
-        secure.set_protocol(behind)
-        behind.connection_made(secure)
-        if early.data:
-            behind.data_received(bytes(early.data))
+        finally:
+            behind.connections.discard(self)
+            if secure is None:
+                behind.leave_place()
+                transport.abort()
+        if secure is not None:
+            secure.set_protocol(behind)
+            behind.connection_made(secure)
+            if early.data:
+                behind.data_received(bytes(early.data))
 
 
 class _Early(asyncio.Protocol):
     """What came with the end of a handshake, before there was a protocol for it."""
 
     def __init__(self) -> None:
-        self.data, self.over = bytearray(), False
+        self.data = bytearray()
 
     def data_received(self, data: bytes) -> None:
         self.data += data
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.over = True

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 import threading
@@ -311,6 +312,61 @@ def test_a_body_in_chunks_is_refused_before_anything_reads_it(body: bytes, caplo
     assert b"application/problem+json" in answer
     assert b"send Content-Length" in answer
     assert reached == []
+
+
+def test_a_head_alone_is_refused_without_a_body(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(CHUNKED.replace(b"POST", b"HEAD"))
+        connection.shutdown(socket.SHUT_WR)
+        answer = said(connection)
+    assert answer.startswith(b"HTTP/1.1 411 Length Required\r\n")
+    assert answer.endswith(b"\r\n\r\n")
+    # What asyncio says of an error that a protocol raises.
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR] == []
+
+
+def test_who_comes_late_and_is_refused_reads_why() -> None:
+    """The time for a head goes on while it is refused, and does not cut the answer off."""
+    patient = Limits.parse({**LIMITS.canonical(), "head_seconds": "3"})
+    with served(lengths(), patient) as port, socket.create_connection(("127.0.0.1", port)) as connection:
+        time.sleep(2)
+        connection.sendall(CHUNKED)
+        time.sleep(1.5)
+        for _ in range(2):
+            connection.sendall(bytes(1 << 10))
+            time.sleep(0.3)
+        answer = said(connection)
+    assert answer.startswith(b"HTTP/1.1 411")
+    assert answer.endswith(b"}")
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_follows_the_last_request_of_a_connection_is_for_nobody(whole: bool) -> None:
+    raised = list[BaseException]()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        try:
+            await asyncio.sleep(0.5)
+            headers = [(b"content-length", b"2"), (b"connection", b"close")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b"ok"})
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    last = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    with served(slow) as port, socket.create_connection(("127.0.0.1", port)) as connection:
+        if whole:
+            connection.sendall(last + bytes(1 << 10))
+        else:
+            connection.sendall(last)
+            for _ in range(3):
+                time.sleep(0.05)
+                connection.sendall(bytes(1 << 10))
+        assert said(connection).endswith(b"\r\n\r\nok")
+    assert raised == []
 
 
 class _Addressed(asyncio.Transport):

@@ -1,5 +1,6 @@
 """Connections of a server that speaks TLS: counted and limited in time before, while and after they shake hands."""
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -11,7 +12,10 @@ from datetime import datetime, timezone
 import httpx
 import pytest
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
+from atomic_margin.service.http import lingering
+from atomic_margin.service.http.refusals import Refusal
 from atomic_margin.service.http.tls import Certificate
 
 from .test_connections import LIMITS, lengths, running, said
@@ -150,4 +154,43 @@ def test_a_server_that_is_told_to_stop_waits_for_no_handshake(files: Certificate
             time.sleep(0.01)
         server.should_exit = True
         assert said(silent) == b""
+        emptied(server, 20)
+
+
+class Slow:
+    """Refuses after a while, and ends the connection."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await asyncio.sleep(0.5)
+            await Refusal(413, "too-large", "It is too large", "less", close=True).send(scope, send)
+
+
+@pytest.mark.parametrize("more", [b"", b"y"], ids=["the request", "and more"])
+def test_who_is_gone_when_it_is_refused_makes_place(
+    files: Certificate, monkeypatch: pytest.MonkeyPatch, more: bytes
+) -> None:
+    """With reading paused by what follows the request, asyncio neither read nor wrote there any more, nor ended it."""
+    monkeypatch.setattr(lingering, "FAREWELL_SECONDS", 1)
+    with (
+        running(Slow(), tls=files) as (port, server),
+        connected(port) as plain,
+        context(files).wrap_socket(plain, server_hostname="127.0.0.1") as client,
+    ):
+        client.sendall(REQUEST.replace(b"Connection: close\r\n", b"") + more)
+        client.shutdown(socket.SHUT_WR)
+        while not server.server_state.tasks:
+            time.sleep(0.01)
+        emptied(server, 20)
+
+
+def test_who_is_answered_and_says_no_farewell_makes_place(files: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lingering, "FAREWELL_SECONDS", 1)
+    with (
+        running(lengths(), tls=files) as (port, server),
+        connected(port) as plain,
+        context(files).wrap_socket(plain, server_hostname="127.0.0.1") as client,
+    ):
+        client.sendall(REQUEST)
+        assert client.recv(1) == b"H"
         emptied(server, 20)
