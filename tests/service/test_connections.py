@@ -296,7 +296,7 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 @pytest.mark.parametrize(
     "body", [b"", b"1\r\nx\r\n" * 10_000, b"ZZ\r\n", b"0\r\n\r\n"], ids=["none", "bytes", "bad", "end"]
 )
-def test_a_body_in_chunks_is_refused_before_anything_reads_it(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_body_in_chunks_is_refused_before_anything_reads_it(body: bytes) -> None:
     """Each chunk would be an event of its own on the loop of all, and no head says how many there are."""
     reached = []
 

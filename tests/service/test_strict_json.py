@@ -31,6 +31,8 @@ def test_bodies_are_parsed_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Non
     parse, one = strict_json.parse_body, threading.Lock()
 
     def watched(data: bytes) -> Any:
+        # Nor on the loop, which all would wait for.
+        assert threading.current_thread().name.startswith("json-strangers")
         assert one.acquire(blocking=False), "another body is being parsed"
         try:
             time.sleep(0.02)
